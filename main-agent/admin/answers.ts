@@ -1,3 +1,4 @@
+import { nodeChange } from '#main-agent/help-desk/node-change-view.ts';
 import { examinationSchema } from '#shared/health/report.ts';
 import { protocols } from '#shared/login.ts';
 import { z } from 'zod';
@@ -275,26 +276,7 @@ export const explanation = z.object({
 });
 
 export const nodeChangesPage = z.object({
-  changes: z.array(
-    z.object({
-      kind: z.enum([
-        'enrolled',
-        'recovery-codes',
-        'password',
-        'ssh-key-added',
-        'ssh-key-removed',
-        'device',
-        'lease',
-      ]),
-      user: z.string(),
-      at: time,
-      session: z.string().optional(),
-      client_ip: z.string().optional(),
-      subject: z.string().optional(),
-      state: z.enum(['in force', 'gone', 'revoked', 'failed']),
-      note: z.string().optional(),
-    }),
-  ),
+  changes: z.array(nodeChange),
   /** Ask again from the time of the last. */
   more: z.boolean(),
 });

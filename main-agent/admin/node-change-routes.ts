@@ -1,5 +1,6 @@
 import type { Clock } from '#shared/clock.ts';
-import type { NodeChange, NodeChangeAdmin, NodeChanges } from '#main-agent/help-desk/node-changes.ts';
+import { viewNodeChange } from '#main-agent/help-desk/node-change-view.ts';
+import type { NodeChangeAdmin, NodeChanges } from '#main-agent/help-desk/node-changes.ts';
 import { z } from 'zod';
 import { nodeChangesPage } from './answers.ts';
 import { reason } from './values.ts';
@@ -57,22 +58,6 @@ export function buildNodeChangeRoutes({
   ];
 }
 
-type ChangesAnswer = z.output<typeof nodeChangesPage>;
-
-function view({ changes, isCut }: NodeChanges): ChangesAnswer {
-  return { changes: changes.map(viewChange), more: isCut };
-}
-
-function viewChange({
-  kind,
-  user,
-  atMs,
-  session,
-  clientIp,
-  subject,
-  state,
-  note,
-}: NodeChange): ChangesAnswer['changes'][number] {
-  const at = new Date(atMs).toISOString();
-  return { kind, user, at, session, client_ip: clientIp, subject, state, note };
+function view({ changes, isCut }: NodeChanges): z.output<typeof nodeChangesPage> {
+  return { changes: changes.map(viewNodeChange), more: isCut };
 }

@@ -2,6 +2,7 @@ import type { AdminReason } from '#main-agent/administrator.ts';
 import type { HistorySource } from '#main-agent/audit/history.ts';
 import type { FileService } from '#main-agent/files/file-service.ts';
 import type { Since, TakingBack } from '#main-agent/files/taking-back.ts';
+import { viewNodeChange } from '#main-agent/help-desk/node-change-view.ts';
 import type { NodeChange, NodeChangeAdmin, NodeChanges } from '#main-agent/help-desk/node-changes.ts';
 import type { NodeAdmin } from '#main-agent/link/node-admin.ts';
 import { type Audit, buildRecord } from '#main-agent/state/audit-record.ts';
@@ -94,7 +95,7 @@ async function report(
     },
     people: viewPeople(findings),
     sessions: [...findings.sessions.values()],
-    changes: changes.map(viewChange),
+    changes: changes.map(viewNodeChange),
     files: findings.files.toReversed().map((one) => ({
       ...viewFile(one),
       undo: judged.verdicts.get(one.sequence) ?? viewUndo(one, findings),
@@ -298,19 +299,6 @@ function viewPeople({ people }: Findings): IncidentReport['people'] {
     first: one.first,
     last: one.last,
   })).toSorted((one, other) => (order(one.user) < order(other.user) ? -1 : 1));
-}
-
-function viewChange({
-  kind,
-  user,
-  atMs,
-  session,
-  clientIp,
-  subject,
-  state,
-  note,
-}: NodeChange): IncidentReport['changes'][number] {
-  return { kind, user, at: iso(atMs), session, client_ip: clientIp, subject, state, note };
 }
 
 function viewFile({ sequence, record }: Numbered): Omit<ReportedFile, 'undo'> {

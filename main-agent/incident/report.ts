@@ -1,3 +1,4 @@
+import { nodeChange } from '#main-agent/help-desk/node-change-view.ts';
 import { z } from 'zod';
 import { protocols } from '#shared/login.ts';
 
@@ -35,19 +36,6 @@ const session = z.object({
   /** When it was opened; missing: before the window. */
   at: time.optional(),
   ended: time.optional(),
-});
-
-const change = z.object({
-  kind: z.string(),
-  user: z.string(),
-  at: time,
-  session: z.string().optional(),
-  client_ip: z.string().optional(),
-  /** Enrolment, credential, or fingerprint of a key. */
-  subject: z.string().optional(),
-  /** `gone`: something later took its place, or it can't be undone. */
-  state: z.enum(['in force', 'gone', 'revoked', 'failed']),
-  note: z.string().optional(),
 });
 
 const file = z.object({
@@ -112,7 +100,7 @@ export const incidentReport = z.object({
   }),
   people: z.array(person),
   sessions: z.array(session),
-  changes: z.array(change),
+  changes: z.array(nodeChange),
   files: z.array(file),
   other: z.array(otherRecord),
   /**
