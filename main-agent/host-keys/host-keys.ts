@@ -3,6 +3,7 @@ import type { AdminReason } from '#main-agent/administrator.ts';
 import { buildRecord, type AuditEvent } from '#main-agent/state/audit-record.ts';
 import type { StoredHostKey } from '#main-agent/state/kept-records.ts';
 import type { Change, StateStore } from '#main-agent/state/state-store.ts';
+import { Serial } from '#main-agent/turns.ts';
 import type { OwnSealer } from '#main-agent/vault/calls.ts';
 import type { Clock } from '#shared/clock.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
@@ -65,7 +66,7 @@ export class HostKeys {
    */
   #lost: readonly StoredHostKey[] = [];
   /** One change at a time: each begins from what the one before left. */
-  #changing: Promise<unknown> = Promise.resolve();
+  readonly #changes = new Serial();
 
   constructor(nodes: readonly NodeHostKeys[], options: HostKeysOptions) {
     this.#nodes = nodes;
@@ -118,7 +119,8 @@ export class HostKeys {
    * is away.
    */
   async prepare(nodes: readonly NodeHostKeys[]): Promise<() => void> {
-    for (const { name, hostKey } of nodes) if (hostKey === 'main') await this.#change(() => this.#fill(name));
+    for (const { name, hostKey } of nodes)
+      if (hostKey === 'main') await this.#changes.run(() => this.#fill(name));
     return () => {
       this.#nodes = nodes;
     };
@@ -141,9 +143,8 @@ export class HostKeys {
   }
 
   /** Undefined: not of this node, or long retired. */
-  find(node: string, blob: Buffer): (HeldKey & Pick<HostKeyView, 'standing'>) | undefined {
-    const found = this.#of(node).find(({ publicKey }) => publicKey.blob.equals(blob));
-    return found === undefined ? undefined : { ...found, standing: found.stored.standing };
+  find(node: string, blob: Buffer): HeldKey | undefined {
+    return this.#of(node).find(({ publicKey }) => publicKey.blob.equals(blob));
   }
 
   /**
@@ -151,7 +152,7 @@ export class HostKeys {
    * that can't be opened are dropped; when the announced one is among them another is announced, and signs only if none does.
    */
   rotate(node: string, why: AdminReason): Promise<void> {
-    return this.#change(async () => {
+    return this.#changes.run(async () => {
       const own = this.#of(node);
       const lost = this.#lostOf(node);
       const next = own.find(({ stored }) => stored.standing === 'next');
@@ -177,7 +178,7 @@ export class HostKeys {
 
   /** Keys that a node has now, or had: they sign in place of those of their kind. Rejects `bad-request`, `conflict`. */
   import(node: string, files: readonly Secret[], why: AdminReason): Promise<void> {
-    return this.#change(async () => {
+    return this.#changes.run(async () => {
       this.#require(node);
       const read = files.map((file) => readPrivateKey(file));
       const keys = await Promise.all(read.map((key) => this.#seal(key, this.#group(node), 'signs')));
@@ -224,7 +225,7 @@ export class HostKeys {
 
   /** From now on a node has the keys of another one: to clients the two are one server. Its own go. */
   share(node: string, other: string, why: AdminReason): Promise<void> {
-    return this.#change(async () => {
+    return this.#changes.run(async () => {
       this.#require(node);
       const taken = this.#of(other);
       if (taken.length === 0) throw noKeys(other);
@@ -316,12 +317,6 @@ export class HostKeys {
     return { ...key, stored: { ...key.stored, nodes } };
   }
 
-  #change<T>(change: () => Promise<T>): Promise<T> {
-    const changed = this.#changing.then(change);
-    this.#changing = changed.catch(() => undefined);
-    return changed;
-  }
-
   /** In place of those of the same ids. What is nobody's, long retired or too much goes with it, and what is `lost`. */
   async #keep(
     changed: readonly HeldKey[],
@@ -330,7 +325,7 @@ export class HostKeys {
   ): Promise<void> {
     const { clock, state, onChange } = this.#options;
     const all = [...this.#keys.filter((one) => !changed.some((key) => isSame(key, one))), ...changed];
-    const oldest = all
+    const retired = all
       .filter(({ stored }) => stored.standing === 'retired')
       .toSorted((one, another) => another.stored.sinceMs - one.stored.sinceMs);
     const isTooMuch = (key: HeldKey): boolean =>
@@ -339,7 +334,7 @@ export class HostKeys {
         const others = all.filter(
           ({ stored }) => stored.standing !== 'retired' && stored.nodes.includes(node),
         ).length;
-        const rank = oldest.filter(({ stored }) => stored.nodes.includes(node)).indexOf(key);
+        const rank = retired.filter(({ stored }) => stored.nodes.includes(node)).indexOf(key);
         return others + rank >= hostKeysMax;
       });
     const kept = all.filter(

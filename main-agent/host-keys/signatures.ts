@@ -73,7 +73,8 @@ export class HostKeySignatures {
     return this.#counted(asker, async (count) => {
       const key = this.#keys.find(asker.node, Buffer.from(exchange.hostKey, 'base64url'));
       // Nobody is shown the next one before its turn, and the one before by open connections alone.
-      if (key === undefined || !(key.standing === 'signs' || (key.standing === 'retired' && !isFirst)))
+      const standing = key?.stored.standing;
+      if (key === undefined || !(standing === 'signs' || (standing === 'retired' && !isFirst)))
         throw new SallyportError('not-found', 'No such host key');
       const { type } = key.publicKey;
       if (type === 'ssh-rsa' ? !algorithm.startsWith('rsa-') : algorithm !== type)
@@ -100,7 +101,7 @@ export class HostKeySignatures {
         throw new SallyportError('not-found', 'No such session');
       const found = keys.map((text) => {
         const key = this.#keys.find(asker.node, Buffer.from(text, 'base64url'));
-        if (key === undefined || key.standing === 'retired')
+        if (key === undefined || key.stored.standing === 'retired')
           throw new SallyportError('not-found', 'No such host key');
         this.#take(count);
         return key;
