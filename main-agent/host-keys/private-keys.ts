@@ -4,7 +4,7 @@ import { Secret } from '#shared/secret.ts';
 import { parsePublicKeyBlob } from '#shared/ssh-key/parse.ts';
 import { formatPrivateKeyFile, parsePrivateKeyFile } from '#shared/ssh-key/private-key-file.ts';
 import type { SshPublicKey } from '#shared/ssh-key/public-key.ts';
-import { wireString } from '#shared/ssh-key/wire.ts';
+import { wirePositiveInteger, wireString } from '#shared/ssh-key/wire.ts';
 import { rsaBitsMax } from './limits.ts';
 
 /** Private host keys as an admin brings them, and takes them back. */
@@ -30,19 +30,14 @@ function blobOf(privateKey: KeyObject): Buffer {
   if (kty === 'RSA')
     return Buffer.concat([
       wireString('ssh-rsa'),
-      wireString(positive(octets(e))),
-      wireString(positive(octets(n))),
+      wirePositiveInteger(octets(e)),
+      wirePositiveInteger(octets(n)),
     ]);
   const curve = { 'P-256': 'nistp256', 'P-384': 'nistp384', 'P-521': 'nistp521' }[crv];
   if (curve === undefined)
     throw new SallyportError('bad-request', 'Not a kind of key that SSH servers have', { detail: crv });
   const point = Buffer.concat([Buffer.from([4]), octets(x), octets(y)]);
   return Buffer.concat([wireString(`ecdsa-sha2-${curve}`), wireString(curve), wireString(point)]);
-}
-
-/** RFC 4251 §5: an mpint whose first bit is set has a zero before it. */
-function positive(octets: Buffer): Buffer {
-  return (octets[0] ?? 0) < 0x80 ? octets : Buffer.concat([Buffer.alloc(1), octets]);
 }
 
 /** Ed25519 as ssh-keygen writes it; others in PEM. Throws `bad-request`, also for RSA that costs more than others. */

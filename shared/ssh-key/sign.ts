@@ -1,6 +1,6 @@
 import { constants, sign, type KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
-import { wireString } from './wire.ts';
+import { wirePositiveInteger, wireString } from './wire.ts';
 
 /** Signatures of host keys (RFC 4253 §6.6, RFC 5656 §3.1.2, RFC 8332 §3, RFC 8709 §6), and what they are made over. */
 
@@ -30,17 +30,14 @@ async function signatureValue(algorithm: string, key: KeyObject, octets: Buffer)
   if (digest === null) return sign(null, octets, key);
   const fixed = sign(digest, octets, { key, dsaEncoding: 'ieee-p1363' });
   const half = fixed.length / 2;
-  return Buffer.concat([wireInteger(fixed.subarray(0, half)), wireInteger(fixed.subarray(half))]);
+  return Buffer.concat([
+    wirePositiveInteger(fixed.subarray(0, half)),
+    wirePositiveInteger(fixed.subarray(half)),
+  ]);
 }
 
-/** RFC 4251 §5: a positive mpint in its shortest form. */
-function wireInteger(octets: Buffer): Buffer {
-  const start = octets.findIndex((octet) => octet !== 0);
-  const shortest = octets.subarray(start);
-  return wireString((shortest[0] ?? 0) < 0x80 ? shortest : Buffer.concat([Buffer.alloc(1), shortest]));
-}
-
-const proofRequest = 'hostkeys-prove-00@openssh.com';
+/** The global request that asks for it. */
+export const proofRequest = 'hostkeys-prove-00@openssh.com';
 
 /** What a key signs to prove that the server has it (OpenSSH PROTOCOL §2.5). */
 export function hostKeyProof(sessionId: Buffer, key: Buffer): Buffer {

@@ -73,6 +73,12 @@ export function wireString(value: Buffer | string): Buffer {
   return Buffer.concat([length, octets]);
 }
 
+/** A positive mpint in its one shortest form, of unsigned octets. */
+export function wirePositiveInteger(octets: Buffer): Buffer {
+  const shortest = octets.subarray(octets.findIndex((octet) => octet !== 0));
+  return wireString((shortest[0] ?? 0) < 0x80 ? shortest : Buffer.concat([Buffer.alloc(1), shortest]));
+}
+
 export function wireUint32(value: number): Buffer {
   const octets = Buffer.alloc(4);
   octets.writeUInt32BE(value);

@@ -13,6 +13,7 @@ import { MalformedMessage, WireReader, WireWriter } from '#dmz/sftp/wire.ts';
 import type { Clock } from '#shared/clock.ts';
 import { hostKeysMax } from '#shared/link/messages.ts';
 import { Rate } from '#shared/rate.ts';
+import { proofRequest } from '#shared/ssh-key/sign.ts';
 
 /**
  * The connection protocol (RFC 4254) after a login: session channels with the sftp subsystem, and nothing else.
@@ -53,7 +54,6 @@ const sftpOnly = 'This server speaks SFTP only: use sftp, or scp without -O.';
 const openFailure = { prohibited: 1, unknownType: 3, shortage: 4 } as const;
 /** OpenSSH PROTOCOL §2.5 */
 const announcement = 'hostkeys-00@openssh.com';
-const proofRequest = 'hostkeys-prove-00@openssh.com';
 /** Names a client sends are shown in logs no longer than this. */
 const nameBytesMax = 256;
 
