@@ -4,7 +4,8 @@ import type { MainLink } from '#dmz/link/main-link.ts';
 import { firstKeyExchangeMs, signatureRetryMs } from '#dmz/sftp/limits.ts';
 import type { HashedExchange, Ssh2HostKey } from '#dmz/sftp/ssh2-shapes.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
-import { exchangeMethods, hostKeyAlgorithms, type EventBody, type Params } from '#shared/link/messages.ts';
+import { exchangeMethods, type EventBody, type Params } from '#shared/link/messages.ts';
+import { signatureAlgorithms, type SignatureAlgorithm } from '#shared/ssh-key/algorithms.ts';
 import { hostKeyProof, signForSsh } from '#shared/ssh-key/sign.ts';
 import { WireReader } from '#shared/ssh-key/wire.ts';
 
@@ -12,7 +13,8 @@ import { WireReader } from '#shared/ssh-key/wire.ts';
  * The keys by which clients know this server: on this box, or at main, which signs each key exchange then, so that
  * whoever takes the box has nothing to play the server with once main no longer answers (D-150).
  */
-type HostKeyAlgorithm = (typeof hostKeyAlgorithms)[number];
+
+type RsaAlgorithm = Params<'hostkey.prove'>['rsaAlgorithm'];
 
 /** One that connections may get. */
 export interface PresentHostKey {
@@ -48,7 +50,7 @@ export interface HostKeys {
    */
   sign?(exchange: ExchangeToSign): Promise<Buffer>;
   /** OpenSSH PROTOCOL §2.5: whole signatures, one for each key. Rejects `not-found` for another's key. */
-  prove(sessionId: Buffer, keys: readonly Buffer[], rsaAlgorithm: HostKeyAlgorithm): Promise<Buffer[]>;
+  prove(sessionId: Buffer, keys: readonly Buffer[], rsaAlgorithm: RsaAlgorithm): Promise<Buffer[]>;
 }
 
 /** Keys on this box; the first of each type signs. */
@@ -124,13 +126,13 @@ export class HostKeysOfMain implements HostKeys {
     return reader.string();
   }
 
-  async prove(sessionId: Buffer, keys: readonly Buffer[], rsaAlgorithm: HostKeyAlgorithm): Promise<Buffer[]> {
+  async prove(sessionId: Buffer, keys: readonly Buffer[], rsaAlgorithm: RsaAlgorithm): Promise<Buffer[]> {
     const told = this.present();
     if (!keys.every((key) => told.some(({ blob }) => blob.equals(key)))) throw notOurs();
     const { signatures } = await this.#link.request('hostkey.prove', {
       sessionId: sessionId.toString('base64url'),
       keys: keys.map((key) => key.toString('base64url')),
-      rsaAlgorithm: rsaAlgorithm === 'rsa-sha2-256' ? rsaAlgorithm : 'rsa-sha2-512',
+      rsaAlgorithm,
     });
     return signatures.map((signature) => Buffer.from(signature, 'base64url'));
   }
@@ -158,8 +160,8 @@ function requireMethod(name: string): (typeof exchangeMethods)[number] {
   return found;
 }
 
-function requireAlgorithm(name: string): HostKeyAlgorithm {
-  const found = hostKeyAlgorithms.find((one) => one === name);
+function requireAlgorithm(name: string): SignatureAlgorithm {
+  const found = signatureAlgorithms.find((one) => one === name);
   if (found === undefined) throw new Error(`no host key signs with ${name}`);
   return found;
 }

@@ -4,6 +4,7 @@ import { SallyportError } from '#shared/error.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
 import { Rate } from '#shared/rate.ts';
+import { algorithmsOf } from '#shared/ssh-key/algorithms.ts';
 import { hostKeyProof, signForSsh } from '#shared/ssh-key/sign.ts';
 import { hashExchange } from './exchange.ts';
 import type { HostKeys } from './host-keys.ts';
@@ -76,8 +77,7 @@ export class HostKeySignatures {
       const standing = key?.stored.standing;
       if (key === undefined || !(standing === 'signs' || (standing === 'retired' && !isFirst)))
         throw new SallyportError('not-found', 'No such host key');
-      const { type } = key.publicKey;
-      if (type === 'ssh-rsa' ? !algorithm.startsWith('rsa-') : algorithm !== type)
+      if (!algorithmsOf[key.publicKey.type].includes(algorithm))
         throw new SallyportError('bad-request', 'Not an algorithm of this key');
       const hash = hashExchange(exchange);
       this.#take(count);

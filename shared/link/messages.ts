@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { banner, brandName, helpLink, helpText } from './branding.ts';
 import { healthCharactersMax, healthFindingsMax } from './limits.ts';
+import { signatureAlgorithms } from '#shared/ssh-key/algorithms.ts';
 
 /**
  * The control link's vocabulary: every request and every event, with the schema both ends check it against.
@@ -321,7 +322,7 @@ const ownDevice = z.strictObject({
 
 const usage = z.strictObject({ freeBytes: count, totalBytes: count, freeFiles: count, totalFiles: count });
 
-/** How keys of an SSH connection are exchanged, and what a host key may sign that with. */
+/** How keys of an SSH connection are exchanged. */
 export const exchangeMethods = [
   'mlkem768x25519-sha256',
   'curve25519-sha256',
@@ -329,14 +330,6 @@ export const exchangeMethods = [
   'ecdh-sha2-nistp256',
   'ecdh-sha2-nistp384',
   'ecdh-sha2-nistp521',
-] as const;
-export const hostKeyAlgorithms = [
-  'ssh-ed25519',
-  'ecdsa-sha2-nistp256',
-  'ecdsa-sha2-nistp384',
-  'ecdsa-sha2-nistp521',
-  'rsa-sha2-512',
-  'rsa-sha2-256',
 ] as const;
 /** Octets in base64url, at most so many. */
 const octets = (max: number) => base64url(Math.ceil((max * 4) / 3));
@@ -371,7 +364,7 @@ export const requestSchemas = {
   /** Sign this SSH key exchange with a host key that main has for this node. */
   'hostkey.sign': {
     params: z.strictObject({
-      algorithm: z.enum(hostKeyAlgorithms),
+      algorithm: z.enum(signatureAlgorithms),
       /** The connection's first, whose hash is its session id; else new keys for one that has some. */
       isFirst: z.boolean(),
       exchange: sshExchange,

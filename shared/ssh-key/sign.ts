@@ -1,10 +1,11 @@
 import { constants, sign, type KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
+import type { SignatureAlgorithm } from './algorithms.ts';
 import { wirePositiveInteger, wireString } from './wire.ts';
 
 /** Signatures of host keys (RFC 4253 §6.6, RFC 5656 §3.1.2, RFC 8332 §3, RFC 8709 §6), and what they are made over. */
 
-const digests: Readonly<Record<string, string | null>> = {
+const digests: Readonly<Record<SignatureAlgorithm, string | null>> = {
   'ssh-ed25519': null,
   'ecdsa-sha2-nistp256': 'sha256',
   'ecdsa-sha2-nistp384': 'sha384',
@@ -17,14 +18,21 @@ const digests: Readonly<Record<string, string | null>> = {
 const signInPool = promisify<string, Buffer, Parameters<typeof sign>[2], Buffer>(sign);
 
 /** string algorithm, string value. The key must be one that signs by the algorithm. */
-export async function signForSsh(algorithm: string, key: KeyObject, octets: Buffer): Promise<Buffer> {
+export async function signForSsh(
+  algorithm: SignatureAlgorithm,
+  key: KeyObject,
+  octets: Buffer,
+): Promise<Buffer> {
   return Buffer.concat([wireString(algorithm), wireString(await signatureValue(algorithm, key, octets))]);
 }
 
 /** The value alone. RSA takes milliseconds, as many as a stranger likes who asks for nothing else: off the event loop. */
-async function signatureValue(algorithm: string, key: KeyObject, octets: Buffer): Promise<Buffer> {
+async function signatureValue(
+  algorithm: SignatureAlgorithm,
+  key: KeyObject,
+  octets: Buffer,
+): Promise<Buffer> {
   const digest = digests[algorithm];
-  if (digest === undefined) throw new Error(`no signature algorithm ${algorithm}`);
   if (algorithm.startsWith('rsa') && digest !== null)
     return signInPool(digest, octets, { key, padding: constants.RSA_PKCS1_PADDING });
   if (digest === null) return sign(null, octets, key);

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { constants, verify } from 'node:crypto';
+import { algorithmsOf, type SignatureAlgorithm } from './algorithms.ts';
 import { parsePublicKeyBlob } from './parse.ts';
 import type { SshPublicKey } from './public-key.ts';
 import { malformed, WireReader } from './wire.ts';
@@ -16,14 +17,6 @@ import { malformed, WireReader } from './wire.ts';
 /** Session id, names and the largest key we read, with room. */
 const signedBytesMax = 12 * 1024;
 
-type SignatureAlgorithm =
-  | 'ssh-ed25519'
-  | 'ecdsa-sha2-nistp256'
-  | 'ecdsa-sha2-nistp384'
-  | 'ecdsa-sha2-nistp521'
-  | 'rsa-sha2-256'
-  | 'rsa-sha2-512';
-
 /** What the client signed, read strictly. */
 export interface UserauthRequest {
   /** Exchange hash of the connection's first key exchange. */
@@ -34,15 +27,6 @@ export interface UserauthRequest {
   /** The very octets. */
   readonly signed: Buffer;
 }
-
-/** Which algorithms sign with which key; `ssh-rsa` as an algorithm is SHA-1 and therefore not here. */
-const algorithmsOf: Readonly<Record<SshPublicKey['type'], readonly SignatureAlgorithm[]>> = {
-  'ssh-ed25519': ['ssh-ed25519'],
-  'ssh-rsa': ['rsa-sha2-256', 'rsa-sha2-512'],
-  'ecdsa-sha2-nistp256': ['ecdsa-sha2-nistp256'],
-  'ecdsa-sha2-nistp384': ['ecdsa-sha2-nistp384'],
-  'ecdsa-sha2-nistp521': ['ecdsa-sha2-nistp521'],
-};
 
 /** Throws `bad-request` unless the octets are exactly the request of RFC 4252 §7 with a key and algorithm we accept. */
 export function parseUserauthRequest(signed: Buffer): UserauthRequest {

@@ -85,13 +85,3 @@ export function sharesOnlyUnsafe(offer: AlgorithmOffer, client: ClientLists): bo
   );
   return shared.length === 1 && shared[0] === chacha20 && !client.kex.includes(strictKexClient);
 }
-
-/** EXT_INFO server-sig-algs (RFC 8308 §3.1): which keys may sign a login; SHA-1 is not among them. */
-export const signatureAlgorithms = [
-  'ssh-ed25519',
-  'ecdsa-sha2-nistp256',
-  'ecdsa-sha2-nistp384',
-  'ecdsa-sha2-nistp521',
-  'rsa-sha2-512',
-  'rsa-sha2-256',
-] as const;

@@ -9,13 +9,7 @@ import {
   receiveTurnBytes,
   socketQueueBytesMax,
 } from '#dmz/sftp/limits.ts';
-import {
-  blindOffer,
-  fitOffer,
-  readClientLists,
-  sharesOnlyUnsafe,
-  signatureAlgorithms,
-} from '#dmz/sftp/transport/algorithms.ts';
+import { blindOffer, fitOffer, readClientLists, sharesOnlyUnsafe } from '#dmz/sftp/transport/algorithms.ts';
 import { KeyAge } from '#dmz/sftp/transport/key-age.ts';
 import { IdentificationReader } from '#dmz/sftp/transport/identification.ts';
 import { disconnectReason, message } from '#dmz/sftp/transport/messages.ts';
@@ -26,6 +20,7 @@ import type { ConnectionKeys, ExchangeOwner, TransportSetup } from '#dmz/sftp/tr
 import type { AlgorithmOffer, Negotiated } from '#dmz/sftp/ssh2-shapes.ts';
 import { WireWriter } from '#dmz/sftp/wire.ts';
 import type { Clock } from '#shared/clock.ts';
+import { signatureAlgorithms } from '#shared/ssh-key/algorithms.ts';
 
 /**
  * One SSH transport (RFC 4253): ssh2's key exchange and packet protocol, hardened, over a socket that is ours. Above
@@ -389,6 +384,7 @@ export class SshTransport {
   }
 }
 
+/** RFC 8308 §3.1: which keys may sign a login. */
 function extInfo(): Buffer {
   return new WireWriter()
     .byte(message.extInfo)
