@@ -1,4 +1,4 @@
-import type { AuditEvent } from '#main-agent/state/audit-record.ts';
+import { type AuditEvent, buildRecord } from '#main-agent/state/audit-record.ts';
 import { createPrivateKey, generateKeyPairSync, X509Certificate, type KeyObject } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { OutboundClient } from '#main-agent/outbound/http-client.ts';
@@ -247,8 +247,8 @@ export class Certificates {
   }
 
   #audit(event: AuditEvent, outcome: 'ok' | 'failed', detail: string) {
-    const time = new Date(this.#options.clock.now()).toISOString();
-    return { kind: 'audit', record: { time, event, outcome, actor: 'system', detail } } as const;
+    const record = buildRecord(this.#options, event, outcome, { actor: 'system', detail });
+    return { kind: 'audit', record } as const;
   }
 }
 

@@ -12,7 +12,12 @@ import {
   problemToldForMs,
   retryMs,
 } from './limits.ts';
-import type { AuditEvent, AuditRecord, EdgeCount } from '#main-agent/state/audit-record.ts';
+import {
+  type AuditEvent,
+  type AuditRecord,
+  buildRecord,
+  type EdgeCount,
+} from '#main-agent/state/audit-record.ts';
 
 /**
  * What DMZ nodes tell of their edge, into the audit (D-43): each event once, in the node's own order, with the node's
@@ -233,7 +238,6 @@ export class EdgeEvents {
     outcome: AuditRecord['outcome'],
     facts: Omit<AuditRecord, 'time' | 'event' | 'outcome'>,
   ): Change {
-    const time = new Date(this.#options.clock.now()).toISOString();
-    return { kind: 'audit', record: { time, event, outcome, ...facts } };
+    return { kind: 'audit', record: buildRecord(this.#options, event, outcome, facts) };
   }
 }

@@ -10,23 +10,12 @@ import type { Clock } from '#shared/clock.ts';
 import type { Protocol } from '#shared/login.ts';
 import type { Log } from '#shared/log.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
-import type { Audit, AuditRecord, ToldOnce } from '#main-agent/state/audit-record.ts';
+import type { Audit, AuditEvent, AuditRecord, ToldOnce } from '#main-agent/state/audit-record.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
 import { receiptRetryMs, receiptsInFlightMax } from './limits.ts';
 import { wait } from './wait.ts';
 
-type FileEvent =
-  | 'file.upload'
-  | 'file.download'
-  | 'file.delete'
-  | 'file.rename'
-  | 'file.copy'
-  | 'file.mkdir'
-  | 'file.attributes'
-  | 'file.restore'
-  | 'file.purge'
-  | 'file.refused'
-  | 'retention.ran';
+type FileEvent = Extract<AuditEvent, `file.${string}` | 'retention.ran'>;
 
 interface Receipt {
   readonly event: FileEvent;

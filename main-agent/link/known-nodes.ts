@@ -1,4 +1,4 @@
-import type { AuditEvent } from '#main-agent/state/audit-record.ts';
+import { type AuditEvent, buildRecord } from '#main-agent/state/audit-record.ts';
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import type { StoredRevocation, StoredRotation } from '#main-agent/state/kept-records.ts';
 import type { Change, StateStore } from '#main-agent/state/state-store.ts';
@@ -213,19 +213,8 @@ export class KnownNodes {
   }
 
   #audit(event: AuditEvent, node: string, { actor, reason }: Why, rule?: string): Change {
-    const time = new Date(this.#clock.now()).toISOString();
-    return {
-      kind: 'audit',
-      record: {
-        time,
-        event,
-        outcome: 'ok',
-        node,
-        actor,
-        ...(rule !== undefined && { rule }),
-        detail: reason,
-      },
-    };
+    const facts = { node, actor, ...(rule !== undefined && { rule }), detail: reason };
+    return { kind: 'audit', record: buildRecord({ clock: this.#clock }, event, 'ok', facts) };
   }
 }
 

@@ -1,4 +1,4 @@
-import type { AuditEvent, AuditRecord } from '#main-agent/state/audit-record.ts';
+import { type AuditEvent, type AuditRecord, buildRecord } from '#main-agent/state/audit-record.ts';
 import type { StoredRestore } from '#main-agent/state/kept-records.ts';
 import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import type { SignedHead } from './starts.ts';
@@ -179,7 +179,7 @@ export class Restores {
   }
 
   #record(event: AuditEvent, outcome: AuditRecord['outcome'], { id, detail }: StoredRestore): AuditRecord {
-    const time = new Date(this.#clock.now()).toISOString();
-    return { time, event, outcome, actor: 'system', reference: id, detail };
+    const facts = { actor: 'system', reference: id, detail };
+    return buildRecord({ clock: this.#clock }, event, outcome, facts);
   }
 }

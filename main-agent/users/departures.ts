@@ -1,4 +1,4 @@
-import type { AuditEvent } from '#main-agent/state/audit-record.ts';
+import { type AuditEvent, buildRecord } from '#main-agent/state/audit-record.ts';
 import { Serial } from '#main-agent/turns.ts';
 import { inParts } from '#main-agent/state/in-parts.ts';
 import type { Change, StateStore } from '#main-agent/state/state-store.ts';
@@ -293,8 +293,8 @@ export class Departures {
   }
 
   #record(event: AuditEvent, user: string, detail: string): Change {
-    const time = new Date(this.#options.clock.now()).toISOString();
-    return { kind: 'audit', record: { time, event, outcome: 'ok', user, actor: 'system', detail } };
+    const record = buildRecord(this.#options, event, 'ok', { user, actor: 'system', detail });
+    return { kind: 'audit', record };
   }
 
   async #commitEach(names: readonly string[], changes: (name: string) => readonly Change[]): Promise<void> {
