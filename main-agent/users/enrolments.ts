@@ -1,4 +1,4 @@
-import { readdir, readFile, rename } from 'node:fs/promises';
+import { readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { BoundedMap } from '#shared/bounded-map.ts';
 import { checkYaml } from '#shared/config/check.ts';
@@ -7,6 +7,7 @@ import { SallyportError } from '#shared/error.ts';
 import { stringify } from 'yaml';
 import { z } from 'zod';
 import { ensureFolder, isErrno, removeDurably, syncFolder, writeDurably } from '#main-agent/durable-file.ts';
+import { listIfThere } from './user-folder.ts';
 import { isUsername } from './username.ts';
 import type { Enrolment, EnrolmentSource } from './user-source.ts';
 
@@ -48,10 +49,7 @@ export function buildYamlEnrolments(options: { readonly directory: string }): En
 
   return {
     async list() {
-      const names = await readdir(directory).catch((error: unknown) => {
-        if (isErrno(error, 'ENOENT')) return [];
-        throw error;
-      });
+      const names = await listIfThere(directory);
       return names.flatMap((name) => {
         const username = path.basename(name, '.yaml');
         return name.endsWith('.yaml') && isUsername(username) ? username : [];

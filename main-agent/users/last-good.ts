@@ -1,10 +1,11 @@
-import { readdir, rm, stat } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Log } from '#shared/log.ts';
-import { ensureFolder, isErrno } from '#main-agent/durable-file.ts';
+import { ensureFolder } from '#main-agent/durable-file.ts';
 import type { ShownText } from './shown-text.ts';
 import { groupsFolder } from './user-file.ts';
 import type { UserFiles } from './user-files.ts';
+import { listIfThere } from './user-folder.ts';
 
 interface GoodFile {
   readonly relative: string;
@@ -68,7 +69,7 @@ export class LastGoodCopies {
   keepOnly(relatives: ReadonlySet<string>): void {
     this.#enqueue(async () => {
       for (const folder of ['', groupsFolder]) {
-        for (const name of await this.#list(folder)) {
+        for (const name of await listIfThere(path.join(this.#directory, folder))) {
           const relative = path.join(folder, name);
           if (name.endsWith('.yaml') && !relatives.has(relative)) {
             await rm(this.fileOf(relative), { force: true });
@@ -97,15 +98,6 @@ export class LastGoodCopies {
     if (original === undefined) return;
     if (present?.size === original.size && present.mtime.getTime() === original.mtime.getTime()) return;
     await this.#files.copy({ file: source, hash, modifiedMs: original.mtimeMs }, copy);
-  }
-
-  async #list(folder: string): Promise<string[]> {
-    try {
-      return await readdir(path.join(this.#directory, folder));
-    } catch (error) {
-      if (isErrno(error, 'ENOENT')) return [];
-      throw error;
-    }
   }
 
   #enqueue(work: () => Promise<void>): void {

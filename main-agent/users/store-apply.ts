@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { chmod, open, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { SallyportError } from '#shared/error.ts';
 import { z } from 'zod';
@@ -7,7 +7,7 @@ import { ensureFolder, isErrno, removeDurably, syncFolder, writeDurably } from '
 import { applyJournalBytesMax } from './limits.ts';
 import { hashOctets } from './shown-text.ts';
 import { groupsFolder, identifyFile } from './user-file.ts';
-import { readIfThere } from './user-folder.ts';
+import { listIfThere, readIfThere } from './user-folder.ts';
 
 /**
  * Changes many files of the users folder all at once or not at all, also over a crash (D-31): the new versions are
@@ -105,7 +105,7 @@ export async function finishApply(directory: string): Promise<readonly string[]>
 /** What a crash left of versions that never came to count: they hold password hashes. Nothing may be being written. */
 export async function removeLeftovers(directory: string): Promise<void> {
   for (const folder of [directory, path.join(directory, groupsFolder)]) {
-    for (const name of await namesIn(folder)) {
+    for (const name of await listIfThere(folder)) {
       if (/^\..+\.[0-9a-f]{12}\.(new|tmp)$/.test(name)) await rm(path.join(folder, name), { force: true });
     }
   }
@@ -170,13 +170,4 @@ function parseJournal(octets: Buffer, file: string): Journal {
 async function syncFolders(directory: string): Promise<void> {
   await syncFolder(path.join(directory, groupsFolder));
   await syncFolder(directory);
-}
-
-async function namesIn(folder: string): Promise<readonly string[]> {
-  try {
-    return await readdir(folder);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [];
-    throw error;
-  }
 }

@@ -28,15 +28,16 @@ import { groupsFolder } from './user-file.ts';
 /** Relative names of all that lies in the folder and in `groups/`. Rejects if the folder itself can't be read. */
 export async function listFolder(directory: string): Promise<string[]> {
   const own = (await readdir(directory, { withFileTypes: true })).filter((entry) => !entry.isDirectory());
-  const groups = await readGroups(path.join(directory, groupsFolder));
+  const groups = await listIfThere(path.join(directory, groupsFolder));
   const names = [...own.map((entry) => entry.name), ...groups.map((name) => path.join(groupsFolder, name))];
   if (names.length > filesMax) throw new Error(`${directory} holds more than ${filesMax} files`);
   return names;
 }
 
-async function readGroups(directory: string): Promise<string[]> {
+/** Of all that lies in it; none where it is not there. */
+export async function listIfThere(folder: string): Promise<string[]> {
   try {
-    return await readdir(directory);
+    return await readdir(folder);
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return [];
     throw error;
