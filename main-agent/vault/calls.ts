@@ -1,7 +1,14 @@
 import { Secret } from '#shared/secret.ts';
 import { z } from 'zod';
 import { filesReadTogetherMax } from '#main-agent/users/limits.ts';
-import { comparedNameMax, recoveryCodesMax, typedCodeMax } from './limits.ts';
+import {
+  comparedNameMax,
+  costsMax,
+  passwordBytesMax,
+  recoveryCodesMax,
+  samplesMax,
+  typedCodeMax,
+} from './limits.ts';
 
 /**
  * What main may ask of the vault's process (D-155). A table: what is not in it can't be asked, and no row answers with
@@ -19,7 +26,7 @@ const secretText = z.string().max(512);
 /** The name of a hash; the hash itself does not leave the process. */
 const hashName = z.string().max(1024);
 /** One octet more than is looked at, so that what is too long still is. */
-const password = z.string().max(1025);
+const password = z.string().max(passwordBytesMax + 1);
 const setup = z.string().length(43);
 const nowMs = z.number().int().nonnegative();
 const recoveryCodes = z.number().int().min(0).max(recoveryCodesMax);
@@ -88,13 +95,13 @@ const table = {
   ),
   /** Does the key open them? */
   opens: call(
-    z.strictObject({ samples: z.array(sample).max(16) }),
-    z.strictObject({ opened: z.array(z.boolean()).max(16) }),
+    z.strictObject({ samples: z.array(sample).max(samplesMax) }),
+    z.strictObject({ opened: z.array(z.boolean()).max(samplesMax) }),
   ),
   /** The same of the key that lies in the file now, and whether that is the one that is held. */
   'examine-file': call(
-    z.strictObject({ samples: z.array(sample).max(16) }),
-    z.strictObject({ opened: z.array(z.boolean()).max(16), isHeld: z.boolean() }),
+    z.strictObject({ samples: z.array(sample).max(samplesMax) }),
+    z.strictObject({ opened: z.array(z.boolean()).max(samplesMax), isHeld: z.boolean() }),
   ),
   /** At which steps near `nowMs`, as which recovery code of `recoveryCodes`, or as the bypass code, this code is right. */
   verify: call(
@@ -215,7 +222,9 @@ const table = {
   ),
   /** The costs of the users' hashes, and how many users have each. */
   'imitate-costs': call(
-    z.strictObject({ costs: z.array(z.tuple([z.string().max(512), z.number().int().positive()])).max(16) }),
+    z.strictObject({
+      costs: z.array(z.tuple([z.string().max(512), z.number().int().positive()])).max(costsMax),
+    }),
     z.strictObject({}),
   ),
 } as const;

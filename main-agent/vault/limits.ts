@@ -3,6 +3,15 @@
 /** A file says as many; what is printed on one page. */
 export const recoveryCodesMax = 32;
 
+/**
+ * Sealed secrets looked at together: a file or two that somebody damaged say nothing of the key; one look reads no whole
+ * folder of ten thousand.
+ */
+export const samplesMax = 16;
+
+/** Kinds of cost of hashes told apart; a company's systems used two or three. */
+export const costsMax = 16;
+
 /** What anybody types for a code; longer ones have no shape of ours and are not sent. */
 export const typedCodeMax = 64;
 

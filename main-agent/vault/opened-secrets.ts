@@ -1,5 +1,6 @@
 import type { Enrolment, EnrolmentSource } from '#main-agent/users/user-source.ts';
 import type { RequestOf } from './calls.ts';
+import { samplesMax } from './limits.ts';
 
 /** Whether stored secrets open with this vault key: another key in its place is noticed before anybody signs in. */
 interface OpenedSecrets {
@@ -8,9 +9,6 @@ interface OpenedSecrets {
   /** Whose did not open. */
   readonly closed: readonly string[];
 }
-
-/** A file or two that somebody damaged say nothing of the key; one look reads no whole folder of ten thousand. */
-const triedMax = 16;
 
 export type SealedSample = RequestOf<'opens'>['samples'][number];
 
@@ -21,7 +19,7 @@ export async function openSome(
 ): Promise<OpenedSecrets> {
   const samples: SealedSample[] = [];
   for (const owner of await enrolments.list()) {
-    if (samples.length === triedMax) break;
+    if (samples.length === samplesMax) break;
     // A file that can't be read says nothing of the key; who signs in with it is told.
     const enrolment = await enrolments.read(owner).catch(() => undefined);
     if (enrolment !== undefined) samples.push({ owner, enrolment: sealedOf(enrolment) });

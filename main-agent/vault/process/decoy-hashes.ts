@@ -1,6 +1,7 @@
 import type { RandomBytes } from '#shared/random-id.ts';
 import { encodeOctets } from '#main-agent/users/argon2-text.ts';
 import { costOfNamed } from '#main-agent/users/hash-book.ts';
+import { costsMax } from '#main-agent/vault/limits.ts';
 import { Secret } from '#shared/secret.ts';
 
 /**
@@ -12,8 +13,6 @@ import { Secret } from '#shared/secret.ts';
  * A wrapped hash costs what the other system's does and ours on top, so its scheme is part of its cost.
  */
 
-/** Kinds of cost told apart; a company's systems used two or three. */
-const costsMax = 16;
 const saltBytes = 16;
 const tagBytes = 32;
 
