@@ -169,10 +169,11 @@ interface Asked {
   answer(this: void, answer: unknown): () => void;
 }
 
-function away(detail: string): SallyportError {
+/** Nobody has looked at what was asked. */
+export function away(detail: string, retryAfterMs: number = awayRetryMs): SallyportError {
   return new SallyportError('busy', 'Nobody can be signed in at the moment; try again in a moment', {
     detail,
-    data: { retryAfterMs: awayRetryMs },
+    data: { retryAfterMs },
   });
 }
 

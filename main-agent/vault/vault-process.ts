@@ -8,7 +8,7 @@ import { SallyportError, toSallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
 import type { AskVault, VaultAccess } from './calls.ts';
-import { VaultChannel } from './channel.ts';
+import { away, VaultChannel } from './channel.ts';
 import { failedRestartMsMax, restartMsMax, restartMsMin, startMs, steadyAfterMs } from './limits.ts';
 
 /**
@@ -40,7 +40,6 @@ interface VaultProcessOptions {
 /** A life of the process: its channel, and its end. */
 interface VaultLife {
   readonly channel: Duplex;
-  readonly pid: number | undefined;
   onExit(listener: (why: string) => void): void;
   /** At once (SIGKILL). */
   kill(): void;
@@ -82,11 +81,7 @@ class SupervisedVault implements VaultProcess {
 
   readonly ask: AskVault = async (verb, request) => {
     const channel = this.#channel;
-    if (channel === undefined || !this.#isServing)
-      throw new SallyportError('busy', 'Nobody can be signed in at the moment; try again in a moment', {
-        detail: this.#why ?? 'the vault is away',
-        data: { retryAfterMs: restartMsMax },
-      });
+    if (channel === undefined || !this.#isServing) throw away(this.#why ?? 'the vault is away', restartMsMax);
     return channel.ask(verb, request);
   };
 
@@ -271,7 +266,6 @@ function spawnVault(arguments_: readonly string[], env: Readonly<Record<string, 
   }
   return {
     channel,
-    pid: child.pid,
     onExit: (listener) => {
       child.once('exit', (code, signal) => listener(signal ?? `exit code ${code}`));
       child.once('error', (error) => listener(error.message));

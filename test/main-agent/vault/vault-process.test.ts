@@ -49,7 +49,6 @@ class PlayedLives {
       );
     return {
       channel: mine,
-      pid: undefined,
       onExit: (listener: (why: string) => void) => void ended.promise.then(listener),
       kill: () => end('SIGKILL'),
     };
