@@ -10,8 +10,7 @@ export interface EffectiveUser {
   readonly email: string | undefined;
   readonly phone: string | undefined;
   readonly groups: readonly string[];
-  /** PHC string; undefined = no password login. */
-  /** The name of the hash (`hash-book.ts`); the hash itself is the vault's. */
+  /** The name of the hash (`hash-book.ts`), which itself is the vault's; undefined = no password login. */
   readonly passwordHash: Secret | undefined;
   readonly sshKeys: readonly SshPublicKey[];
   readonly twoFactor: {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { BoundedMap } from '#shared/bounded-map.ts';
 import { SallyportError } from '#shared/error.ts';
 import { filesMax } from './limits.ts';
 import { parsePhc } from './phc.ts';
@@ -67,16 +68,12 @@ export function stripNames(text: string, names?: ReadonlySet<string>): string {
 
 export class HashBook {
   /** By digest, the longest known first. */
-  readonly #hashes = new Map<string, string>();
+  readonly #hashes = new BoundedMap<string>(hashesMax);
 
   /** Resolves with its name; it can be found from now on. */
   note(hash: string): string {
     const digest = createHash('sha256').update(hash).digest('base64url');
-    if (!this.#hashes.has(digest)) {
-      const [oldest] = this.#hashes.size < hashesMax ? [] : this.#hashes.keys();
-      if (oldest !== undefined) this.#hashes.delete(oldest);
-      this.#hashes.set(digest, hash);
-    }
+    if (!this.#hashes.has(digest)) this.#hashes.set(digest, hash);
     return `$vault$${describeCost(hash)}$${digest}`;
   }
 
