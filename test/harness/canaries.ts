@@ -15,16 +15,29 @@ export function spellings(name: string, octets: Buffer): Canary[] {
   ];
 }
 
-export function listCanaries({ users, files }: Pick<Site, 'users' | 'files'>): Canary[] {
-  const canaries: Canary[] = spellings('vault key', readFileSync(files.main.vaultKey));
-  for (const [name, { totpSecret }] of Object.entries(users)) {
-    if (totpSecret === undefined) continue;
-    canaries.push([`${name}'s secret in base32`, totpSecret]);
-    canaries.push(...spellings(`${name}'s secret`, decodeBase32(totpSecret) ?? Buffer.alloc(0)));
-  }
-  for (const file of readdirSync(files.main.users, { recursive: true, encoding: 'utf8' })) {
-    if (!file.endsWith('.yaml')) continue;
-    const text = readFileSync(join(files.main.users, file), 'utf8');
+/** The secrets of authenticators that were there at the start. */
+export function listCodeSeeds({ users }: Pick<Site, 'users'>): Canary[] {
+  return Object.entries(users).flatMap(([name, { totpSecret }]): Canary[] => {
+    if (totpSecret === undefined) return [];
+    return [
+      [`${name}'s code seed in base32`, totpSecret],
+      ...spellings(`${name}'s code seed`, decodeBase32(totpSecret) ?? Buffer.alloc(0)),
+    ];
+  });
+}
+
+/** The users' files as they are now, by their names in the folder. */
+export function readUserFiles({ files }: Pick<Site, 'files'>): (readonly [file: string, text: string])[] {
+  return readdirSync(files.main.users, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.yaml'))
+    .map((file) => [file, readFileSync(join(files.main.users, file), 'utf8')]);
+}
+
+export function listCanaries(site: Pick<Site, 'users' | 'files'>): Canary[] {
+  const { files } = site;
+  const canaries: Canary[] = spellings('the vault key', readFileSync(files.main.vaultKey));
+  canaries.push(...listCodeSeeds(site));
+  for (const [file, text] of readUserFiles(site)) {
     for (const [, hash = ''] of text.matchAll(/\$argon2id\$\S+\$(\S+)/g))
       canaries.push([`${file}: hash`, hash]);
     for (const [, key = ''] of text.matchAll(/ssh-ed25519 (\S+)/g))

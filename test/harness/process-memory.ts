@@ -1,5 +1,6 @@
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import type { Canary } from './canaries.ts';
+import { descendantsOf } from './peer.ts';
 
 /**
  * What a process holds in its memory: all that it may write to, freed or not, as root or a parent process reads it. It
@@ -116,12 +117,8 @@ function tryRead(memory: number, buffer: Buffer, at: number, length: number): nu
 
 /** The vault's process of a main. */
 export function findVault(mainPid: number): number {
-  const children = readFileSync(`/proc/${mainPid}/task/${mainPid}/children`, 'latin1')
-    .trim()
-    .split(' ')
-    .map(Number);
-  const vault = children.find(
-    (pid) => pid > 0 && readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('vault/process/main.ts'),
+  const vault = descendantsOf(mainPid).find((pid) =>
+    readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('vault/process/main.ts'),
   );
   if (vault === undefined) throw new Error(`process ${mainPid} has no vault`);
   return vault;
