@@ -5,6 +5,7 @@ import { unansweredMax, unansweredPerSourceMax } from './limits.ts';
 
 interface Begun {
   readonly ip: string;
+  readonly source: string;
   readonly user: string;
   readonly untilMs: number;
 }
@@ -33,12 +34,12 @@ export class Unanswered {
       if (untilMs > nowMs && this.#begun.size < unansweredMax) break;
       this.giveUp(id);
     }
-    const [oldest] = this.#bySource.get(sourceOf(ip)) ?? [];
-    if (oldest !== undefined && (this.#bySource.get(sourceOf(ip))?.size ?? 0) >= unansweredPerSourceMax)
-      this.giveUp(oldest);
-    const ofSource = this.#bySource.get(sourceOf(ip)) ?? new Set();
-    this.#bySource.set(sourceOf(ip), ofSource.add(challenge));
-    this.#begun.set(challenge, { ip, user, untilMs: nowMs + lifeMs });
+    const source = sourceOf(ip);
+    const ofSource = this.#bySource.get(source) ?? new Set();
+    const [oldest] = ofSource;
+    if (oldest !== undefined && ofSource.size >= unansweredPerSourceMax) this.giveUp(oldest);
+    this.#bySource.set(source, ofSource.add(challenge));
+    this.#begun.set(challenge, { ip, source, user, untilMs: nowMs + lifeMs });
   }
 
   answered(challenge: string): void {
@@ -55,10 +56,9 @@ export class Unanswered {
     const begun = this.#begun.get(challenge);
     if (begun === undefined) return undefined;
     this.#begun.delete(challenge);
-    const source = sourceOf(begun.ip);
-    const ofSource = this.#bySource.get(source);
+    const ofSource = this.#bySource.get(begun.source);
     ofSource?.delete(challenge);
-    if (ofSource?.size === 0) this.#bySource.delete(source);
+    if (ofSource?.size === 0) this.#bySource.delete(begun.source);
     return begun;
   }
 }
