@@ -163,7 +163,7 @@ export function openDmzConfig(file: string, options: LoadOptions = {}): Promise<
   );
 }
 
-function namedFiles(config: DmzConfig): NamedFile[] {
+export function namedFiles(config: DmzConfig): NamedFile[] {
   return [
     ...(config.https.certificate === undefined
       ? []

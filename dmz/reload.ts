@@ -1,7 +1,7 @@
 import { newestOf } from '#shared/config/file-path.ts';
-import { describeReload, isBelow, isFrozen, type Reread } from '#shared/config/reload.ts';
+import { describeReload, frozenKeys, isBelow, isFrozen, type Reread } from '#shared/config/reload.ts';
 import type { Log } from '#shared/log.ts';
-import type { DmzConfig } from './config.ts';
+import { namedFiles, type DmzConfig } from './config.ts';
 
 /** What a node takes without a restart: certificate and key, while they are its own, and the level of the log. */
 export function withReloaded(before: DmzConfig, now: DmzConfig): DmzConfig {
@@ -31,8 +31,8 @@ export function tellReload(
   { log, configFile, ...handedOver }: Place,
 ): void {
   log.level = config.log.level;
-  const { certificate, key } = config.https;
-  const taken = ['log.level', ...(isOwnInBoth(before, config) ? ['https.certificate', 'https.key'] : [])];
+  const own = ['https.certificate', 'https.key'];
+  const taken = ['log.level', ...(isOwnInBoth(before, config) ? own : [])];
   const effective = changed.filter((one) => isBelow(one, taken));
   take(effective);
   const { credentials } = handedOver;
@@ -41,8 +41,7 @@ export function tellReload(
     restart: changed.filter((one) => !effective.includes(one)),
     frozen: [
       ...(isFrozen(newestOf(configFile, handedOver), credentials) ? ['dmz.yaml'] : []),
-      ...(isFrozen(certificate, credentials) ? ['https.certificate'] : []),
-      ...(isFrozen(key, credentials) ? ['https.key'] : []),
+      ...frozenKeys(namedFiles(config), own, credentials),
     ],
   };
   log.info(told, describeReload(told));

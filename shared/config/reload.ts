@@ -58,7 +58,7 @@ export class ConfigSource<T> {
 
   #choose(now: ReadConfig<T>, changed: readonly string[], sections: readonly string[]): Chosen<T> {
     const tryKeys = (keys: readonly string[]): Chosen<T> | undefined => {
-      const config = now.parse(merge(this.#inForce, now, keys).document);
+      const config = now.parse(withKeys(this.#inForce.document, now.document, keys));
       return config === undefined ? undefined : { config, keys };
     };
     const all = changed.filter((key) => isBelow(key, sections));
@@ -109,7 +109,7 @@ function differing(before: Leaves, now: Leaves): string[] {
 }
 
 function merge<T>(before: ReadConfig<T>, now: ReadConfig<T>, keys: readonly string[]): ReadConfig<T> {
-  const document = keys.reduce<unknown>((done, key) => withKey(done, now.document, key), before.document);
+  const document = withKeys(before.document, now.document, keys);
   const digests = new Map(before.digests);
   for (const key of keys) {
     const digest = now.digests.get(key);
@@ -119,7 +119,11 @@ function merge<T>(before: ReadConfig<T>, now: ReadConfig<T>, keys: readonly stri
   return { ...before, config: before.parse(document) ?? before.config, document, digests };
 }
 
-/** `document` with one key as `other` has it. */
+/** `document` with these keys as `other` has them. */
+function withKeys(document: unknown, other: unknown, keys: readonly string[]): unknown {
+  return keys.reduce((done, key) => withKey(done, other, key), document);
+}
+
 function withKey(document: unknown, other: unknown, key: string): unknown {
   const [first = '', ...rest] = key.split('.');
   const own = isMap(document) ? document : {};
