@@ -6,7 +6,7 @@ import { buildRecord } from '#main-agent/state/audit-record.ts';
 import type { MainAgentConfig } from '#main-agent/config.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import type { Clock } from '#shared/clock.ts';
-import type { Challenge, Challenges } from './challenges.ts';
+import { factsOfBegin, type Challenge, type Challenges } from './challenges.ts';
 import { viewChallenge } from './challenge-view.ts';
 import type { DueStep } from './due-step.ts';
 import type { FirstFactor } from './first-factor.ts';
@@ -45,16 +45,10 @@ export class LoginStart {
         ? await this.#due.deliver(params, link, next.recipient, isLocked)
         : challengeLifeMs;
     const record = challenges.open({
-      node: link.node,
+      ...factsOfBegin(params, link),
       username,
       shownName: username,
-      factor: proven.factor,
       credential: proven.credential,
-      protocol: params.protocol,
-      listener: params.listener,
-      clientIp: params.client.ip,
-      clientPort: params.client.port,
-      agent: params.client.agent,
       next,
       enclosedCode: next.kind === 'code' ? proven.enclosedCode : undefined,
       takeBack: [],

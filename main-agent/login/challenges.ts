@@ -1,9 +1,10 @@
+import type { NodeLink } from '#main-agent/link/handlers.ts';
 import { KeyLock } from '#main-agent/turns.ts';
 import type { Recipient } from '#main-agent/two-factor/delivered-codes.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import { householdOf } from '#shared/networks.ts';
-import type { ClientAddress } from '#shared/link/messages.ts';
+import type { ClientAddress, Params } from '#shared/link/messages.ts';
 import type { Protocol } from '#shared/login.ts';
 import { randomId } from '#shared/random-id.ts';
 import type { Secret } from '#shared/secret.ts';
@@ -99,6 +100,22 @@ export type WaiverUse =
   | { readonly kind: 'trusted-network'; readonly cidr: string }
   | { readonly kind: 'lease'; readonly lease: string }
   | { readonly kind: 'device'; readonly device: string; readonly valueHash: string };
+
+/** Of a challenge, what its begin says: by what, where and from where somebody signs in. */
+export function factsOfBegin(
+  { client, factor, listener, protocol }: Params<'login.begin'>,
+  { node }: Pick<NodeLink, 'node'>,
+) {
+  return {
+    node,
+    factor: factor.type === 'password' ? ('pwd' as const) : ('key' as const),
+    protocol,
+    listener,
+    clientIp: client.ip,
+    clientPort: client.port,
+    agent: client.agent,
+  };
+}
 
 export function waiverName(use: WaiverUse): Waiver {
   return use.kind;

@@ -14,7 +14,7 @@ import type { MainAgentConfig } from '#main-agent/config.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
-import type { Challenges, SealedVerdict } from './challenges.ts';
+import { factsOfBegin, type Challenges, type SealedVerdict } from './challenges.ts';
 import { viewChallenge } from './challenge-view.ts';
 import type { DueStep } from './due-step.ts';
 import type { FirstFactor, FirstFactorLook } from './first-factor.ts';
@@ -63,19 +63,13 @@ export class SealedStart {
     const takeBack = failures.map(({ scope, atMs }) => ({ kind: 'take-back-failure', scope, atMs }) as const);
     // From here on the answer waits for nothing that depends on who it is: what does is begun after it has gone.
     const verdict = nextTurn().then(() => this.#findVerdict(params, link, settle));
-    const { client, factor, listener, protocol, user } = params;
+    const { user } = params;
     const ttlMs = delivered.isConfigured ? config.twoFactor.delivered.ttlMs : 0;
     const facts = {
-      node: link.node,
+      ...factsOfBegin(params, link),
       username: users.resolve(user)?.username ?? foldUsername(user),
       shownName: user,
-      factor: factor.type === 'password' ? ('pwd' as const) : ('key' as const),
       credential: '',
-      protocol,
-      listener,
-      clientIp: client.ip,
-      clientPort: client.port,
-      agent: client.agent,
       enclosedCode: undefined,
       takeBack,
       beganAtMs,
