@@ -13,8 +13,9 @@ import { renderDmzYaml, type DmzYamlValues } from './dmz-yaml.ts';
 import { writeLinkSocket } from './link-socket.ts';
 
 /**
- * Makes a DMZ node: its two keys, an SSH host key if main is not to have it, a self-signed certificate and dmz.yaml. The private keys never leave
- * this machine; what main must know is one line without secrets. Keys that are there already are kept.
+ * Makes a DMZ node: its two keys, an SSH host key if main is not to have it, a self-signed certificate and dmz.yaml. The
+ * private keys never leave this machine; what main must know is one line without secrets. Keys that are there already
+ * are kept.
  */
 
 export function nodeFiles(folder: string, forSystemd = existsSync(join(folder, credentialsFolder))) {

@@ -12,9 +12,9 @@ import {
 } from './contents.ts';
 
 /**
- * The bill of materials of the package of that name (CycloneDX 1.6, JSON): what others wrote of what is in it, from the same lists that
- * the package is made of. Without a serial number and a time, which the format leaves free, so that the same sources
- * give the same bytes.
+ * The bill of materials of the package of that name (CycloneDX 1.6, JSON): what others wrote of what is in it, from the
+ * same lists that the package is made of. Without a serial number and a time, which the format leaves free, so that the
+ * same sources give the same bytes.
  */
 export function buildSbom(name: string, { side, version, architecture }: Release): string {
   const lock = lockSchema.parse(JSON.parse(read('package-lock.json')));
