@@ -48,6 +48,7 @@ export class LoginStart {
       ...factsOfBegin(params, link),
       username,
       shownName: username,
+      factor: proven.factor,
       credential: proven.credential,
       next,
       enclosedCode: next.kind === 'code' ? proven.enclosedCode : undefined,

@@ -101,14 +101,13 @@ export type WaiverUse =
   | { readonly kind: 'lease'; readonly lease: string }
   | { readonly kind: 'device'; readonly device: string; readonly valueHash: string };
 
-/** Of a challenge, what its begin says: by what, where and from where somebody signs in. */
+/** Of a challenge, what its begin says: where and from where somebody signs in. */
 export function factsOfBegin(
-  { client, factor, listener, protocol }: Params<'login.begin'>,
+  { client, listener, protocol }: Params<'login.begin'>,
   { node }: Pick<NodeLink, 'node'>,
 ) {
   return {
     node,
-    factor: factor.type === 'password' ? ('pwd' as const) : ('key' as const),
     protocol,
     listener,
     clientIp: client.ip,

@@ -33,6 +33,7 @@ import { buildRefusal } from './refusal.ts';
 
 export interface FirstFactorProven {
   readonly user: EffectiveUser;
+  readonly factor: 'pwd' | 'key';
   readonly credential: string;
   /** A code that stood at the end of the password; not checked yet. */
   readonly enclosedCode: Secret | undefined;
@@ -327,7 +328,7 @@ export class FirstFactor {
       );
       return 'this SSH signature was used before';
     }
-    return { user, credential: stored.fingerprint, enclosedCode: undefined };
+    return { user, factor: 'key', credential: stored.fingerprint, enclosedCode: undefined };
   }
 
   /** Those that throttle now (D-26). */
@@ -444,7 +445,7 @@ function provenPassword(
   enclosedCode: Secret | undefined,
 ): FirstFactorProven | string {
   if (user === undefined || stored === undefined) return describeWrong(user);
-  return { user, credential: passwordCredential(stored.expose()), enclosedCode };
+  return { user, factor: 'pwd', credential: passwordCredential(stored.expose()), enclosedCode };
 }
 
 /** For the audit alone: an admin who looks for a mistyped name needs to see that nobody has it. */

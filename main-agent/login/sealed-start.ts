@@ -63,12 +63,13 @@ export class SealedStart {
     const takeBack = failures.map(({ scope, atMs }) => ({ kind: 'take-back-failure', scope, atMs }) as const);
     // From here on the answer waits for nothing that depends on who it is: what does is begun after it has gone.
     const verdict = nextTurn().then(() => this.#findVerdict(params, link, settle));
-    const { user } = params;
+    const { factor, user } = params;
     const ttlMs = delivered.isConfigured ? config.twoFactor.delivered.ttlMs : 0;
     const facts = {
       ...factsOfBegin(params, link),
       username: users.resolve(user)?.username ?? foldUsername(user),
       shownName: user,
+      factor: factor.type === 'password' ? ('pwd' as const) : ('key' as const),
       credential: '',
       enclosedCode: undefined,
       takeBack,
