@@ -1,6 +1,3 @@
-import { buildHashSealer, type HashSealer } from '#main-agent/users/hash-box.ts';
-import { randomBytes } from 'node:crypto';
-import { hashKeyAnswer } from '#main-agent/admin/user-answers.ts';
 import { statusAnswer } from '#main-agent/admin/answers.ts';
 import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
 import { httpUrl } from '#shared/config/value-types.ts';
@@ -102,12 +99,6 @@ export function buildCommandContext(options: {
         global().json === true ? `${showInvisible(JSON.stringify(json ?? { ok: true }))}\n` : human(),
       ),
   };
-}
-
-/** For hashes that main hands on to its vault. */
-export async function askHashSealer(context: Pick<CommandContext, 'call'>): Promise<HashSealer> {
-  const { key } = readAnswer(hashKeyAnswer, await context.call('GET', '/v1/hash-key'));
-  return buildHashSealer(key, randomBytes);
 }
 
 /** From a file that only its owner reads: an argument would stand in everybody's process list. */

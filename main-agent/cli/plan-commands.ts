@@ -5,8 +5,9 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { z } from 'zod';
 import { readAnswer } from './answers.ts';
-import { askHashSealer, type CommandContext } from './command-context.ts';
+import type { CommandContext } from './command-context.ts';
 import { formatValue } from './table.ts';
+import { askHashSealer } from './user-import.ts';
 
 /** `sallyport users plan|apply <folder>`: a folder of user files against the live store. */
 

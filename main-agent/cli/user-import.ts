@@ -1,12 +1,14 @@
 import { usersImportedAtOnceMax } from '#main-agent/admin/limits.ts';
-import { usersImported } from '#main-agent/admin/user-answers.ts';
+import { hashKeyAnswer, usersImported } from '#main-agent/admin/user-answers.ts';
+import { buildHashSealer, type HashSealer } from '#main-agent/users/hash-box.ts';
 import { foldUsername } from '#main-agent/users/username.ts';
 import { SallyportError, toSallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
 import type { Command } from 'commander';
+import { randomBytes } from 'node:crypto';
 import { readAnswer } from './answers.ts';
 import { parseAssignments } from './assignments.ts';
-import { askHashSealer, type CommandContext } from './command-context.ts';
+import type { CommandContext } from './command-context.ts';
 import { parseCsv } from './csv.ts';
 import { formatRefused, readSecretFile } from './import-commands.ts';
 import { mailPasswordLink } from './password-link.ts';
@@ -118,6 +120,12 @@ async function send(
       results.push({ ...result, line: some[index]?.line ?? 0 });
   }
   return results;
+}
+
+/** For hashes that main hands on to its vault. */
+export async function askHashSealer(context: Pick<CommandContext, 'call'>): Promise<HashSealer> {
+  const { key } = readAnswer(hashKeyAnswer, await context.call('GET', '/v1/hash-key'));
+  return buildHashSealer(key, randomBytes);
 }
 
 interface Mailed {
