@@ -1,7 +1,7 @@
 /**
- * Loaded before everything else (`--import`) in a drill that is to fail: the product is loaded without the wall
- * `?wall=` of its own address names, in every thread and process that main starts. Ends the process where the text of the wall is not there once: a drill that removed nothing would
- * prove nothing.
+ * Loaded before everything else (`--import`) in a drill that is to fail: the product is loaded without the wall that
+ * `?wall=` of its own address names, in every thread and process that main starts. Ends the process where the text of
+ * the wall is not there once: a drill that removed nothing would prove nothing.
  */
 import { readFileSync } from 'node:fs';
 import { registerHooks } from 'node:module';

@@ -16,7 +16,7 @@ const casesMin = 100;
 const folder = mkdtempSync(join(tmpdir(), 'sallyport-fuzz-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Every second name of the list after the first, so that quick and slow ones mix. */
+/** The names of each process, dealt out in turn, so that quick and slow ones mix. */
 const shares = Array.from({ length: processes }, (_, share) =>
   Object.keys(targets).filter((_name, index) => index % processes === share),
 );

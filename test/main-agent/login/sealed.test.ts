@@ -53,6 +53,14 @@ const kinds: Readonly<Record<string, Partial<EffectiveUser> | undefined>> = {
   oracle: {},
 };
 const wrong = 'not the password';
+/** One of each kind, none of which a wrong code lets in. */
+const refusedTries = [
+  ['nobody', wrong],
+  ['totp', wrong],
+  ['totp', password],
+  ['mailed', password],
+  ['disabled', password],
+] as const;
 
 let rig: Rig;
 beforeEach(async () => {
@@ -144,13 +152,7 @@ describe('a sealed login', () => {
   });
 
   it('S-07: ends at a whole step of time, whatever there was to do before', async () => {
-    for (const [name, typed] of [
-      ['nobody', wrong],
-      ['totp', wrong],
-      ['totp', password],
-      ['mailed', password],
-      ['disabled', password],
-    ] as const) {
+    for (const [name, typed] of refusedTries) {
       const view = await rig.begin(name, { password: typed });
       await settle();
       await settle();
@@ -215,13 +217,7 @@ describe('a sealed login', () => {
   /** What each kind of try is told at its end, and what it does to the count that its begin made. */
   async function endings(code: string, between: (view: ChallengeView) => void): Promise<object[]> {
     const told: object[] = [];
-    for (const [name, typed] of [
-      ['nobody', wrong],
-      ['totp', wrong],
-      ['totp', password],
-      ['mailed', password],
-      ['disabled', password],
-    ] as const) {
+    for (const [name, typed] of refusedTries) {
       const view = await rig.begin(name, { password: typed });
       await settle();
       await settle();
